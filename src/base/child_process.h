@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/io.h"
@@ -42,8 +43,9 @@ struct SpawnOptions {
 
 class ChildProcess {
  public:
-  // Starts the program. Descriptors 0, 1, 2 that `fds` does not name are /dev/null. kNotFound when
-  // there is no such program.
+  // Starts the program with all signals at their defaults and none blocked. Descriptors 0, 1, 2
+  // that `fds` does not name are /dev/null. kNotFound when there is no such program (or working
+  // directory).
   [[nodiscard]] static Result<ChildProcess> Spawn(const SpawnOptions& options);
 
   ChildProcess(ChildProcess&& other) noexcept;
@@ -60,6 +62,7 @@ class ChildProcess {
   [[nodiscard]] Result<std::optional<ExitStatus>> Wait(Deadline deadline);
 
  private:
+  void KillAndReap();
   ChildProcess(pid_t pid, UniqueFd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
   pid_t pid_ = -1;
   UniqueFd pidfd_;
@@ -67,9 +70,10 @@ class ChildProcess {
 };
 
 // Runs a program to its end. stdout and stderr arrive line by line (without the newline, cut at 4
-// KiB) on the caller's thread; stdin is /dev/null. At the deadline, or when cancel_fd (or -1)
-// becomes readable, the whole session is killed and kDeadlineExceeded or kCancelled returned. A
-// non-zero exit is not an error here: look at the status.
+// KiB) on the caller's thread; stdin is /dev/null; 0, 1 and 2 that `fds` names stay the caller's.
+// At the deadline, or when cancel_fd (or -1) becomes readable, the whole session gets SIGTERM,
+// after 2 s SIGKILL, and kDeadlineExceeded or kCancelled is returned. Background children do not
+// outlive the program. A non-zero exit is not an error here: look at the status.
 [[nodiscard]] Result<ExitStatus> RunCommand(
     SpawnOptions options, const std::function<void(std::string_view line)>& on_line,
     Deadline deadline, int cancel_fd = -1);

@@ -1,16 +1,16 @@
-// SHA-256 (FIPS 180-4). Used for image files, ids and inputs of builds; not for passwords.
+// SHA-256 (FIPS 180-4). Used for image files, ids and inputs of builds; not for passwords. Uses the
+// CPU's SHA instructions where it has them (about five times quicker).
 
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
+#include "base/sha256_blocks.h"
 
 namespace nv::base {
 
@@ -25,10 +25,9 @@ class Sha256 {
   [[nodiscard]] Sha256Digest Finish();
 
  private:
-  void Block(const std::uint8_t* block);
-  std::array<std::uint32_t, 8> state_;
-  std::array<std::uint8_t, 64> pending_;
-  std::uint64_t total_bytes_;
+  Sha256State state_;
+  std::array<std::uint8_t, 64> pending_;  // the first total_bytes_ % 64 are a block's beginning
+  std::uint64_t total_bytes_ = 0;
 };
 
 [[nodiscard]] Sha256Digest Sha256Of(std::string_view text);
