@@ -14,14 +14,22 @@
 namespace grpc {
 class Channel;
 class Server;
+class ServerBuilder;
 }  // namespace grpc
 
 namespace nv::wire {
+
+inline constexpr int kKeepaliveMs = 10'000;
+inline constexpr int kGrpcWindowBytes = 256 * 1024;  // of one HTTP/2 stream
 
 // Client channel; gRPC owns and closes the descriptor. Messages at most kMaxMessageBytes each way,
 // keepalive 10 s + 10 s while calls are open, stream window 256 KiB without bandwidth probing (that
 // is what bounds memory on both ends).
 [[nodiscard]] std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd);
+
+// Before BuildAndStart: the same message limit and window, and leave for the client's keepalive (by
+// default a server answers such pings with GOAWAY).
+void ConfigureServer(grpc::ServerBuilder& builder);
 
 // Adds an accepted connection to a running server. Sets O_NONBLOCK.
 void ServeFd(grpc::Server& server, base::UniqueFd fd);
