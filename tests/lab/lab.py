@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """A Debian 12 host under QEMU, for what the machine at hand cannot do: its own kernel, root, cgroup v2, KVM, vhost-vsock.
 
-    lab.py build [DIR]                    make kernel, initramfs and root disk (root or user namespaces, network)
-    lab.py run [DIR] --payload P -- CMD   boot it, run CMD as root with P read-only at /payload, print its output
+    lab.py build                      make kernel, initramfs and root disk (root or user namespaces, network)
+    lab.py run --payload P -- CMD     boot it, run CMD as root with P read-only at /payload, print its output
 
-DIR is build/lab unless given. The exit status is the command's, 124 past --timeout, 125 when the lab itself failed.
+--directory is build/lab unless given. The exit status is the command's, 124 past --timeout, 125 when the lab itself failed.
 Everything in the lab is emulated (TCG), its KVM included: good for "does it work", useless for "how fast".
 """
 
@@ -146,10 +146,10 @@ def main():
     builder = commands.add_parser("build")
     runner = commands.add_parser("run")
     for sub in (builder, runner):
-        sub.add_argument("directory", nargs="?", type=pathlib.Path, default=DEFAULT)
+        sub.add_argument("--directory", type=pathlib.Path, default=DEFAULT)
     runner.add_argument("--payload", type=pathlib.Path, help="a folder that is copied to /payload")
     runner.add_argument("--timeout", type=int, default=300, help="seconds")
-    runner.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND, for bash")
+    runner.add_argument("command", nargs="+", help="for bash; after --")
     arguments = parser.parse_args()
     if arguments.verb == "build":
         build(arguments.directory)
@@ -158,8 +158,7 @@ def main():
         print(f"lab.py: nothing built in {arguments.directory}: lab.py build", file=sys.stderr)
         return FAILED
     payload = {p.name: p for p in arguments.payload.iterdir()} if arguments.payload else {}
-    words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-    status, output = run(arguments.directory, payload, " ".join(words), arguments.timeout)
+    status, output = run(arguments.directory, payload, " ".join(arguments.command), arguments.timeout)
     print(output, end="")
     return status
 
