@@ -34,6 +34,7 @@ inline constexpr std::size_t kWindowBytes =
     256 * 1024;  // unacknowledged bytes of one stream and direction
 inline constexpr std::size_t kMaxStreams = 16;
 
+// The program ignores SIGPIPE.
 class Mux {
  public:
   enum class Role { kHost, kGuest };
