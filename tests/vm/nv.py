@@ -173,9 +173,6 @@ class StoreCopy:
             for entry in manifest["files"]:
                 if entry["name"] == name:
                     entry.update(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-                    if "size" in entry:
-                        entry["size"] = len(content)
-                        entry.pop("size_bytes")
 
         self.edit_manifest(change)
 
@@ -195,14 +192,6 @@ def _open_to_all(path):
 def shared_directory(prefix):
     """A new directory that every uid may read."""
     path = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
-    path.chmod(0o755)
-    return path
-
-
-def program(directory, name, text):
-    """An executable script in a directory that every uid may read."""
-    path = pathlib.Path(directory) / name
-    path.write_text(text)
     path.chmod(0o755)
     return path
 

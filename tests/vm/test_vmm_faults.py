@@ -8,17 +8,16 @@ import pytest
 
 import nv
 
-HERE = pathlib.Path(__file__).parent
-REAL = shutil.which("qemu-system-x86_64")
+FAKE = nv.BIN.parent / "tests/fake_qemu"
 BOOT_PATIENCE = 5  # seconds, instead of the minute that a slow machine gets
 MEMORY_MARK = 100 * 1024 * 1024
 
 
 def fake(folder, mode):
-    """Environment in which the VMM is fake_qemu.py."""
-    program = shutil.copy(HERE / "fake_qemu.py", folder / "qemu-system-x86_64")
-    pathlib.Path(program).chmod(0o755)
-    (folder / "mode").write_text(mode)
+    """Environment in which the VMM is fake_qemu.cc in one of its modes."""
+    program = folder / f"fake-qemu-{mode}"
+    shutil.copy(FAKE, program)
+    program.chmod(0o755)
     return nv.environment(NEUROVISOR_QEMU=program, NEUROVISOR_BOOT_TIMEOUT=BOOT_PATIENCE)
 
 
@@ -72,9 +71,7 @@ def test_guest_that_sends_garbage_costs_time_but_no_memory(folder, mode):
 
 def test_guest_whose_kernel_runs_but_whose_init_never_speaks(folder):
     """The real QEMU, told to leave its CPUs stopped: no byte ever comes, not even on the console."""
-    program = nv.program(folder, "qemu-system-x86_64", f'#!/bin/sh\nexec {REAL} "$@" -S\n')
-    env = nv.environment(NEUROVISOR_QEMU=program, NEUROVISOR_BOOT_TIMEOUT=BOOT_PATIENCE)
-    failed(nv.python("print(1)", env=env), "did not answer")
+    failed(nv.python("print(1)", env=fake(folder, "stopped")), "did not answer")
 
 
 def resident(pid):
