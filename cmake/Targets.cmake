@@ -17,6 +17,12 @@ function(nv_library target)
   _nv_common(${target} ${ARGN})
 endfunction()
 
+# Who only builds the programs needs no GTest; test.sh installs it, and the next configure finds it.
+find_package(GTest QUIET)
+if(NV_TESTS AND NOT GTest_FOUND)
+  message(STATUS "GTest is not installed: unit tests are left out")
+endif()
+
 # nv_program(neurovisor [STATIC] LAYER cli SOURCES main.cc DEPS ... LIBS ...)
 function(nv_program target)
   cmake_parse_arguments(A "STATIC" "LAYER" "SOURCES;DEPS;LIBS" ${ARGN})
@@ -32,11 +38,10 @@ endfunction()
 # nv_test(base_test LAYER base SOURCES a_test.cc DEPS nv_base): unit tests, no root, no KVM, no sleep. The target is
 # checked with the rights of the layer under test plus what `tests` may use.
 function(nv_test target)
-  if(NOT NV_TESTS)
+  if(NOT NV_TESTS OR NOT GTest_FOUND)
     return()
   endif()
   cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS" ${ARGN})
-  find_package(GTest REQUIRED)
   include(GoogleTest)
   add_executable(${target} ${A_SOURCES})
   target_link_libraries(${target} PRIVATE ${A_DEPS} ${A_LIBS} GTest::gmock GTest::gtest_main fmt::fmt-header-only)
