@@ -27,7 +27,8 @@ struct LaunchOptions {
   std::string qemu_path;  // empty: this jail starts no QEMU
 };
 
-// The jail's process and our end of its socket.
+// The jail's process and our end of its socket. The socket must be closed (JailClient destroyed)
+// before the process: a caller that dropped its root cannot signal the jail, only close it.
 struct Launched {
   base::ChildProcess process;
   base::UniqueFd socket;
@@ -72,6 +73,8 @@ class JailClient {
   };
   // kNotFound when this host has no /dev/vhost-vsock.
   [[nodiscard]] virtual base::Result<Vsock> OpenVsock(base::Deadline deadline) = 0;
+  // True when the jail is root: each program runs under a uid that nothing else has.
+  [[nodiscard]] virtual bool gives_own_uids() const = 0;
   // Readable when the jail is gone.
   [[nodiscard]] virtual int closed_fd() const = 0;
 };

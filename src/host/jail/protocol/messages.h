@@ -81,8 +81,9 @@ struct Reply {
   std::int32_t exit_code;     // kExited
   std::int32_t signal;        // kExited
   std::uint32_t value;  // kVsock: the CID; kStarted: the pid (for people; never used to signal)
-  std::uint32_t uid;    // kStarted: the uid it runs under
-  char stage[160];      // kRefused: what failed, one printable line, NUL-terminated
+  std::uint32_t uid;  // kStarted: the uid it runs under; kHelloReply: the jail's own (0: each child
+                      // gets a uid of its own)
+  char stage[160];    // kRefused: what failed, one printable line, NUL-terminated
 };
 
 static_assert(std::is_trivially_copyable_v<Request> && std::is_trivially_copyable_v<Reply>);
