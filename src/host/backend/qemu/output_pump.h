@@ -1,0 +1,47 @@
+// OutputPump: the thread that drains a guest's console and its VMM's stderr into bounded tails, so
+// that neither ever blocks on us and a flood costs time, not memory.
+//
+// TRUST: both streams are hostile bytes. They are kept as they are, escaped when shown.
+
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "base/result.h"
+#include "base/tail_buffer.h"
+#include "base/unique_fd.h"
+
+namespace nv::host::backend::qemu {
+
+class OutputPump {
+ public:
+  static constexpr std::size_t kTailBytes = 64 * 1024;  // of each stream
+
+  // Takes the reading ends.
+  [[nodiscard]] static base::Result<std::unique_ptr<OutputPump>> Start(base::UniqueFd console,
+                                                                       base::UniqueFd stderr_pipe);
+  ~OutputPump();
+
+  // The console's last lines, then the VMM's own last stderr lines, each marked; escaped for a
+  // terminal.
+  [[nodiscard]] std::string Tail(std::size_t lines) const;
+
+ private:
+  OutputPump(base::UniqueFd console, base::UniqueFd stderr_pipe, base::UniqueFd wake_read,
+             base::UniqueFd wake_write);
+  void Loop();
+
+  base::UniqueFd console_;
+  base::UniqueFd stderr_;
+  base::UniqueFd wake_read_;
+  base::UniqueFd wake_write_;
+  mutable std::mutex mutex_;
+  base::TailBuffer console_tail_{kTailBytes};  // mutex_
+  base::TailBuffer stderr_tail_{kTailBytes};   // mutex_
+  std::jthread thread_;
+};
+
+}  // namespace nv::host::backend::qemu
