@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/ids.h"
 #include "base/io.h"
+#include "base/limits.h"
 #include "base/outcome.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -82,10 +83,17 @@ class StdinSource {
   virtual void Cancel() = 0;
 };
 
+// The host's patience; tests shorten it.
+struct LinkOptions {
+  std::chrono::milliseconds compile_timeout = base::kCompileTimeout;
+  std::chrono::milliseconds host_grace = base::kHostGrace;  // over what the guest was given
+};
+
 class GuestLink {
  public:
   // Takes a connected stream to the agent's port. Does not wait for the agent.
-  [[nodiscard]] static std::unique_ptr<GuestLink> Create(base::UniqueFd fd);
+  [[nodiscard]] static std::unique_ptr<GuestLink> Create(base::UniqueFd fd,
+                                                         LinkOptions options = {});
   virtual ~GuestLink() = default;
 
   // Waits for the agent at most until the deadline; stop ends the wait early (kCancelled).
@@ -97,9 +105,10 @@ class GuestLink {
   // Entropy, wall clock, trace id. Fails unless the guest confirms what it does not declare
   // lacking.
   [[nodiscard]] virtual base::Status Lease(const base::TraceId& trace, base::Deadline deadline) = 0;
-  // Runs to the end. kDeadlineExceeded when the guest gave no result by timeout + compile limit +
-  // kHostGrace on the host's clock; kCancelled after stop; kUnavailable when the channel broke;
-  // kDataLoss when the guest broke the rules above.
+  // Runs to the end. kDeadlineExceeded when the guest gave no result by timeout + compile limit (of
+  // a compiled language) + kHostGrace on the host's clock, time spent in `output` not counted;
+  // kCancelled after stop or when `output` wants no more; kUnavailable when the channel broke;
+  // kDataLoss when the guest broke the rules above. `input` has been cancelled when this returns.
   [[nodiscard]] virtual base::Result<RunOutcome> Run(const RunSpec& spec, StdinSource* input,
                                                      OutputSink& output, std::stop_token stop) = 0;
   // Asks the agent to power off. Short deadline; failure is no surprise.
