@@ -6,6 +6,11 @@
 #include "wire/grpc_fd.h"
 
 namespace nv::wire {
+namespace {
+
+constexpr int kMaxMetadataBytes = 64 * 1024;
+
+}  // namespace
 
 std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd) {
   grpc::ChannelArguments arguments;
@@ -17,6 +22,8 @@ std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd) {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kGrpcWindowBytes);
+  // Errors carry console lines as trailing metadata; the default of 8 KiB would drop the call.
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   // On failure the channel fails its first call; there is no error to return here.
   static_cast<void>(base::SetNonBlocking(fd.get(), true));
   return grpc::CreateCustomInsecureChannelFromFd("fd", fd.Release(), arguments);
