@@ -12,21 +12,17 @@
 #include <vector>
 
 #include "base/version.h"
-#if __has_include("host/engine/commands/bench.h")
+#ifdef NV_HAS_BENCH
 #include "host/engine/commands/bench.h"
-#define NV_HAS_BENCH 1
 #endif
-#if __has_include("host/engine/commands/doctor.h")
+#ifdef NV_HAS_DOCTOR
 #include "host/engine/commands/doctor.h"
-#define NV_HAS_DOCTOR 1
 #endif
-#if __has_include("host/engine/commands/image.h")
+#ifdef NV_HAS_IMAGE
 #include "host/engine/commands/image.h"
-#define NV_HAS_IMAGE 1
 #endif
-#if __has_include("host/engine/commands/private_run.h")
+#ifdef NV_HAS_PRIVATE_RUN
 #include "host/engine/commands/private_run.h"
-#define NV_HAS_PRIVATE_RUN 1
 #endif
 
 namespace {
