@@ -10,7 +10,7 @@ namespace nv::wire {
 bool MuxStream::Accept(std::string_view bytes) {
   if (peer_closed_ || received_ + bytes.size() > kWindowBytes) return false;
   received_ += static_cast<std::uint32_t>(bytes.size());
-  if (!local_.valid() || local_ended_) {
+  if (!local_.valid() || local_ended_ || discards_) {
     consumed_ += static_cast<std::uint32_t>(bytes.size());  // nobody is there: swallowed
     return true;
   }
@@ -40,7 +40,7 @@ void MuxStream::LocalFailed() {
   consumed_ += static_cast<std::uint32_t>(waiting_.size() - waiting_from_);
   waiting_.clear();
   waiting_from_ = 0;
-  local_ended_ = true;
+  discards_ = true;
 }
 
 std::uint32_t MuxStream::TakeCredit() {

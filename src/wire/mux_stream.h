@@ -58,6 +58,7 @@ class MuxStream {
   std::uint32_t consumed_ = 0;  // delivered, credit not handed back yet
   std::uint32_t received_ = 0;  // received, credit not handed back yet
   std::uint32_t send_credit_ = kWindowBytes;
+  bool discards_ = false;  // the local side reads no more; what it wrote before still counts
   bool local_ended_ = false;
   bool close_sent_ = false;
   bool peer_closed_ = false;
