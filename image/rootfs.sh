@@ -38,10 +38,12 @@ packages=$(awk '/^[^#]/ { print $1 }' "$recipe/packages" | paste -sd, -)
 NV_LANGUAGES=$(cat "$recipe/languages") NV_CUSTOMIZE=$(cat "$here/lib/customize.sh")
 export NV_LANGUAGES NV_CUSTOMIZE SOURCE_DATE_EPOCH=1735689600
 
-options=()
+# No pseudo-terminal: dpkg would leave the session that the builder ends when it is stopped.
+options=('--aptopt=Dpkg::Use-Pty "0"')
 while IFS= read -r option; do options+=("--aptopt=$option"); done < <(grep '^Acquire::' "$work/apt/apt.conf")
 for path in man doc info locale lintian bash-completion; do options+=("--dpkgopt=path-exclude=/usr/share/$path/*"); done
 say "packages: Debian essential, ${packages//,/ }"
+# shellcheck disable=SC2016  # expanded by the hook's shell
 "${wrapper[@]}" mmdebstrap --mode="$mode" --variant=essential --architectures=amd64 --format=tar --include="$packages" \
   --keyring="$KEYRING" "${options[@]}" --customize-hook='eval "$NV_CUSTOMIZE"' \
   "$SUITE" "$work/root.tar" - < "$work/apt/sources.list"
@@ -50,6 +52,6 @@ read_file() { tar -xOf "$work/root.tar" "./$1"; }
 read_file var/lib/dpkg/status | awk '/^Package: / { name = $2 } /^Version: / { print name, $2 }' | LC_ALL=C sort > "$out/packages"
 read_file usr/lib/neurovisor/languages > "$out/languages"
 say "debian $SUITE $(read_file etc/debian_version)" > "$out/release"
-[ -s "$out/packages" ] && [ -s "$out/languages" ] || die "the root tree has no package list or no languages"
+if [ ! -s "$out/packages" ] || [ ! -s "$out/languages" ]; then die "the root tree has no package list or no languages"; fi
 mv "$work/root.tar" "$out/root.tar"
 rm -rf "$work"

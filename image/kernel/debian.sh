@@ -24,7 +24,7 @@ need xz-utils xz
 export PATH=$PATH:/usr/sbin:/sbin
 mkdir -p "$out/modules" "$work/tree"
 find_debian "$work/apt"
-version=$(APT_CONFIG=$work/apt/apt.conf apt-cache policy "$metapackage" | awk '$1 == "Candidate:" { print $2 }')
+version=$(candidate "$work/apt" "$metapackage")
 package=$(APT_CONFIG=$work/apt/apt.conf apt-cache show "$metapackage=$version" |
   sed -n 's/^Depends: .*\(linux-image-[0-9][^ ,]*\).*/\1/p' | head -n 1)
 [ -n "$package" ] || die "$metapackage $version names no kernel package"

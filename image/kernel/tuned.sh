@@ -50,11 +50,12 @@ check_config() {
 check_tools
 mkdir -p "$out" "$work" "$cache"
 find_debian "$work/apt"
-read -r deb version < <(fetch_deb "$work/apt" "$source_package")
+version=$(candidate "$work/apt" "$source_package")
 key=$( { say "$revision $version"; gcc --version | head -n 1; grep '^CONFIG_' "$here/tuned.config"; } | sha256sum | cut -c1-32)
 result=$cache/tuned-$key
 
 if [ ! -d "$result" ]; then
+  read -r deb version < <(fetch_deb "$work/apt" "$source_package")
   say "unpacking $source_package $version"
   rm -rf "$work/source" "$work/build"
   mkdir -p "$work/source" "$work/build"
@@ -73,9 +74,9 @@ if [ ! -d "$result" ]; then
   cp "$work/build/.config" "$work/result/config"
   chmod 0644 "$work/result"/*
   mv -T "$work/result" "$result" # complete or absent
-  rm -rf "$work/source" "$work/build"
 else
   say "tuned kernel of $version: taken from the cache"
 fi
 cp "$result/vmlinux" "$result/kernel" "$result/package" "$out/"
 : > "$out/arguments"
+rm -rf "$work"

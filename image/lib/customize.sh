@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Finishes a new root tree. mmdebstrap runs this text with sh and the tree's path as $1 (inside the user namespace when
 # the builder is not root; hence text, not a file: the namespace's root may not read the builder's home).
 # Environment: NV_LANGUAGES (the recipe's languages file).

@@ -141,15 +141,22 @@ find_debian() {
       return 0
     fi
   done
-  die "no Debian archive answered for $SUITE (tried: $(say $candidates))" \
+  die "no Debian archive answered for $SUITE (tried: ${candidates//$'\n'/ })" \
     "check the network and proxy, or set NEUROVISOR_DEBIAN_MIRROR"
+}
+
+# candidate DIR PACKAGE: prints the version that the archive offers.
+candidate() {
+  local version
+  version=$(APT_CONFIG=$1/apt.conf apt-cache policy "$2" | awk '$1 == "Candidate:" { print $2 }')
+  case $version in '' | '(none)') die "the Debian archive has no package $2" ;; esac
+  say "$version"
 }
 
 # fetch_deb DIR PACKAGE: downloads one package (verified by apt) into DIR/archives; prints "FILE VERSION".
 fetch_deb() {
   local dir=$1 package=$2 version
-  version=$(APT_CONFIG=$dir/apt.conf apt-cache policy "$package" | awk '$1 == "Candidate:" { print $2 }')
-  [ -n "$version" ] && [ "$version" != "(none)" ] || die "the Debian archive has no package $package"
+  version=$(candidate "$dir" "$package")
   (cd "$dir/archives" && rm -f "${package}_"*.deb && APT_CONFIG=$dir/apt.conf apt-get -q download "$package=$version" >&2)
-  printf '%s %s\n' "$(ls "$dir/archives/${package}_"*.deb)" "$version"
+  printf '%s %s\n' "$(echo "$dir/archives/${package}_"*.deb)" "$version"
 }
