@@ -27,13 +27,15 @@ base::Result<std::unique_ptr<Graph>> BuildGraph(const std::string& accelerator,
       jail::Launch({.jail_path = graph->paths.libexec + "/neurovisor-jail", .qemu_path = *qemu});
   if (!launched) return base::Fail(std::move(launched.error()).WithContext("starting the jail"));
   graph->launched = std::make_unique<jail::Launched>(*std::move(launched));
+  // With root's eyes: the jail, not the engine, hands the device's group to the VMM.
+  const backend::KvmFacts kvm = backend::FindKvm();
   if (auto dropped = DropPrivileges(); !dropped) return base::Fail(std::move(dropped.error()));
 
   auto client = jail::JailClient::Connect(std::move(graph->launched->socket));
   if (!client) return base::Fail(std::move(client.error()).WithContext("talking to the jail"));
   graph->jail = *std::move(client);
-  auto made = backend::qemu::QemuBackend::Create(*graph->jail,
-                                                 {.accelerator = *request, .qemu_path = *qemu});
+  auto made = backend::qemu::QemuBackend::Create(
+      *graph->jail, {.accelerator = *request, .qemu_path = *qemu, .kvm = kvm});
   if (!made) return base::Fail(std::move(made.error()));
   graph->backend = *std::move(made);
   graph->images = std::make_unique<storage::ImageStore>(graph->paths.data + "/images");

@@ -44,10 +44,10 @@ struct GuestFacts {
 };
 
 struct RunSpec {
-  std::string language;  // canonical name
-  std::string code;
-  std::vector<std::string> args;
-  std::map<std::string, std::string> env;
+  std::string language = {};  // canonical name
+  std::string code = {};
+  std::vector<std::string> args = {};
+  std::map<std::string, std::string> env = {};
   std::chrono::milliseconds timeout{30'000};
   std::uint64_t max_output_bytes = 0;  // per stream; 0 no limit
   bool stdin_follows = false;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -20,6 +21,8 @@ struct QemuOptions {
   AcceleratorRequest accelerator = AcceleratorRequest::kAuto;
   std::string qemu_path;      // the one the jail was started with; for version()
   bool force_serial = false;  // the multiplexer even where vhost-vsock is there (tests)
+  // Found while the process could still open the device; absent: FindKvm now.
+  std::optional<KvmFacts> kvm = std::nullopt;
 };
 
 class QemuBackend final : public Backend {

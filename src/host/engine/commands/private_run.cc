@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -16,6 +17,9 @@ namespace nv::host::engine {
 namespace {
 
 constexpr int kClientFd = 3;
+// After the client has gone nobody waits for us: whatever hangs, the kernel ends the process, and
+// with its socket the jail's children.
+constexpr unsigned kEndPatience = 1;  // seconds
 constexpr std::uint64_t kDefaultBootSeconds = 60;
 constexpr std::uint64_t kMaxBootSeconds = 600;
 
@@ -65,6 +69,7 @@ int PrivateRunCommand(std::span<const std::string> args) {
   auto gateway = gateway::PrivateGateway::Start(std::move(client), source, (*graph)->clock);
   if (!gateway) return Failed(gateway.error());
   (*gateway)->WaitUntilClientGone();
+  ::alarm(kEndPatience);
   return 0;
 }
 
