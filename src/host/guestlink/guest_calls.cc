@@ -30,6 +30,7 @@ base::Error ErrorFromGuest(const grpc::Status& status, std::string_view what) {
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return {base::Code::kDeadlineExceeded, fmt::format("{}: no answer in time", what)};
     case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::UNKNOWN:  // gRPC's word for bytes that are no HTTP/2
       return {base::Code::kUnavailable,
               fmt::format("{}: the channel to the guest broke ({})", what, said)};
     case grpc::StatusCode::INVALID_ARGUMENT:
