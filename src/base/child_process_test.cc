@@ -133,7 +133,10 @@ TEST(ChildProcess, SignalsOfOursAreNotTheChilds) {
   sigemptyset(&block);
   sigaddset(&block, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &block, &old_mask);
-  const std::string output = OutputOf(Shell("grep -E 'Sig(Blk|Ign)' /proc/$$/status"));
+  // Not through a shell: one that starts a program blocks signals for a moment.
+  SpawnOptions options = Shell("");
+  options.argv = {"grep", "-E", "Sig(Blk|Ign)", "/proc/self/status"};
+  const std::string output = OutputOf(options);
   ::pthread_sigmask(SIG_SETMASK, &old_mask, nullptr);
   ::sigaction(SIGPIPE, &before, nullptr);
   // Signals 32 and 33 are glibc's own; its posix_spawn leaves them ignored.
