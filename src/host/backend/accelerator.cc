@@ -1,7 +1,11 @@
 #include "host/backend/accelerator.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -44,16 +48,21 @@ std::string KvmFacts::Reason() const {
     return fmt::format("/dev/kvm cannot be opened: {}", std::strerror(open_error));
   }
   if (!cpu_virtualizes) {
+    // Also with kRootOnly: a group would not help.
     return "/dev/kvm opens, but the CPU shows neither vmx nor svm: it runs only specially built "
            "kernels";
+  }
+  if (access == KvmAccess::kRootOnly) {
+    return "/dev/kvm is open to no group but root's, and VMMs run under uids of their own";
   }
   return "/dev/kvm opens and the CPU has hardware virtualization";
 }
 
-KvmFacts FindKvm(const std::string& root) {
+KvmFacts FindKvm(VmmUid uid, const std::string& root) {
+  const std::string path = root + "/dev/kvm";
   KvmFacts facts;
   facts.cpu_virtualizes = CpuVirtualizes(root);
-  const base::UniqueFd device(::open((root + "/dev/kvm").c_str(), O_RDWR | O_CLOEXEC));
+  const base::UniqueFd device(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   if (device.valid()) {
     facts.access = KvmAccess::kOpens;
   } else {
@@ -61,8 +70,18 @@ KvmFacts FindKvm(const std::string& root) {
     facts.access = errno == ENOENT || errno == ENXIO || errno == ENODEV ? KvmAccess::kAbsent
                                                                         : KvmAccess::kRefused;
   }
+  struct stat mode {};
+  const bool by_mode = facts.access == KvmAccess::kOpens || facts.open_error == EACCES;
+  if (uid == VmmUid::kOwn && by_mode && ::stat(path.c_str(), &mode) == 0) {
+    // The jail's own rule (program/server.cc), so that no start is tried that it would refuse.
+    const bool by_all = (mode.st_mode & 06) == 06;
+    const bool by_group = (mode.st_mode & 060) == 060 && mode.st_gid != 0;
+    facts.access = by_all || by_group ? KvmAccess::kOpens : KvmAccess::kRootOnly;
+  }
   return facts;
 }
+
+VmmUid VmmUidOfThisUser() { return ::geteuid() == 0 ? VmmUid::kOwn : VmmUid::kCallers; }
 
 base::Result<AcceleratorChoice> ChooseAccelerator(AcceleratorRequest request,
                                                   const KvmFacts& facts) {

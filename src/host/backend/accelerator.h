@@ -19,8 +19,13 @@ enum class AcceleratorRequest { kAuto, kKvm, kTcg };
 // "auto", "kvm", "tcg"; kInvalidArgument names the accepted values.
 [[nodiscard]] base::Result<AcceleratorRequest> ParseAccelerator(std::string_view name);
 
-// The device can be opened by this process (or by the jail, when that is root).
-enum class KvmAccess { kOpens, kAbsent, kRefused };
+// Who will open the device: a VMM under the caller's own uid, or one to which a root jail gives a
+// uid of its own and no group but the device's.
+enum class VmmUid { kCallers, kOwn };
+
+// kRootOnly: the device opens here, but not under a uid of its own (mode, or group 0, which the
+// jail never hands out).
+enum class KvmAccess { kOpens, kAbsent, kRefused, kRootOnly };
 
 struct KvmFacts {
   KvmAccess access = KvmAccess::kAbsent;
@@ -30,7 +35,11 @@ struct KvmFacts {
   // One phrase: "/dev/kvm opens and the CPU has svm", "the CPU shows neither vmx nor svm; ...".
   [[nodiscard]] std::string Reason() const;
 };
-[[nodiscard]] KvmFacts FindKvm(const std::string& root = "");
+// As root the VMMs will have uids of their own (for doctor).
+[[nodiscard]] VmmUid VmmUidOfThisUser();
+// With VmmUid::kOwn the device's mode decides and not an open(2): the engine may have stepped down
+// from root already, and then may open less than its VMMs may.
+[[nodiscard]] KvmFacts FindKvm(VmmUid uid = VmmUidOfThisUser(), const std::string& root = "");
 
 struct AcceleratorChoice {
   Accelerator accelerator;

@@ -69,6 +69,14 @@ ProbeRow ProbeKvm(const KvmFacts& facts) {
     return row;
   }
   switch (facts.access) {
+    case KvmAccess::kRootOnly:
+      row.state = ProbeRow::State::kDegraded;
+      row.remedy =
+          facts.cpu_virtualizes
+              ? "give it to a group: groupadd -f kvm; chgrp kvm /dev/kvm; chmod 660 /dev/kvm"
+              : "use a machine with nested virtualization; until then QEMU emulates "
+                "(TCG), slower";
+      break;
     case KvmAccess::kOpens:
       row.state = ProbeRow::State::kDegraded;
       row.remedy =

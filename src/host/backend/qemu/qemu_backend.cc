@@ -16,7 +16,8 @@ constexpr std::uint64_t kMebibyte = 1ull << 20;
 
 base::Result<std::unique_ptr<QemuBackend>> QemuBackend::Create(jail::JailClient& jail,
                                                                QemuOptions options) {
-  auto choice = ChooseAccelerator(options.accelerator, options.kvm ? *options.kvm : FindKvm());
+  const VmmUid uid = jail.gives_own_uids() ? VmmUid::kOwn : VmmUid::kCallers;
+  auto choice = ChooseAccelerator(options.accelerator, options.kvm ? *options.kvm : FindKvm(uid));
   if (!choice) return base::Fail(std::move(choice.error()));
   return std::unique_ptr<QemuBackend>(
       new QemuBackend(jail, std::move(options), std::move(*choice)));

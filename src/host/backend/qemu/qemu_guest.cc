@@ -1,5 +1,6 @@
 #include "host/backend/qemu/qemu_guest.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -17,6 +18,8 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kDestructorWait{2};
 constexpr std::chrono::seconds kClaimWait{2};
 constexpr std::chrono::milliseconds kQuitWait{300};
+constexpr std::chrono::milliseconds kReportWait{1000};
+constexpr std::chrono::milliseconds kNoWait{0};
 
 // QEMU opens no file of ours and writes none; threads: vCPUs, the main loop, workers of the block
 // layer.
@@ -144,7 +147,10 @@ int QemuGuest::exit_fd() const { return process_ != nullptr ? process_->pidfd() 
 
 std::optional<GuestExit> QemuGuest::exit() const {
   if (process_ == nullptr) return std::nullopt;
-  const auto status = process_->WaitExit(steady_clock::now());
+  // The witness is readable a moment before the jail's report is here.
+  const auto ended = base::PollUntil(process_->pidfd(), POLLIN, steady_clock::now());
+  const bool dead = ended && *ended;
+  const auto status = process_->WaitExit(steady_clock::now() + (dead ? kReportWait : kNoWait));
   if (!status) return std::nullopt;
   return GuestExit{.exit_code = status->exit_code, .signal = status->signal};
 }

@@ -27,7 +27,7 @@ extern char** environ;
 
 namespace {
 
-constexpr int kQmpNumber = 4;
+constexpr int kQmpNumber = 7;  // kQmpFd of the QEMU backend
 
 void PrintDescriptors() {
   DIR* directory = ::opendir("/proc/self/fd");
@@ -122,6 +122,7 @@ constexpr std::string_view kGreeting =
 }  // namespace
 
 int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);  // only a kill ends those that speak without end
   std::string_view name = argv[0];
   name.remove_prefix(std::min(name.size(), name.rfind('/') + 1));
   std::string_view how = argc > 1 && argv[1][0] != '-' ? argv[1] : name;
