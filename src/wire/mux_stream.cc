@@ -44,7 +44,8 @@ void MuxStream::LocalFailed() {
 }
 
 std::uint32_t MuxStream::TakeCredit() {
-  if (consumed_ < kWindowBytes / 4 || peer_closed_) return 0;
+  // Nothing follows our CLOSE: the peer may have forgotten the stream when it arrives.
+  if (consumed_ < kWindowBytes / 4 || peer_closed_ || close_sent_) return 0;
   const std::uint32_t credit = consumed_;
   consumed_ = 0;
   received_ -= credit;
