@@ -12,18 +12,10 @@
 #include <vector>
 
 #include "base/version.h"
-#ifdef NV_HAS_BENCH
 #include "host/engine/commands/bench.h"
-#endif
-#ifdef NV_HAS_DOCTOR
 #include "host/engine/commands/doctor.h"
-#endif
-#ifdef NV_HAS_IMAGE
 #include "host/engine/commands/image.h"
-#endif
-#ifdef NV_HAS_PRIVATE_RUN
 #include "host/engine/commands/private_run.h"
-#endif
 
 namespace {
 
@@ -36,19 +28,11 @@ struct Entry {
 };
 
 constexpr Entry kCommands[] = {
-#ifdef NV_HAS_BENCH
     {"bench", nv::host::engine::BenchCommand, "measure boots on this machine"},
-#endif
-#ifdef NV_HAS_DOCTOR
     {"doctor", nv::host::engine::DoctorCommand, "what this machine can do, and what it lacks"},
-#endif
-#ifdef NV_HAS_IMAGE
     {"image", nv::host::engine::ImageCommand, "build, list, inspect and remove images"},
-#endif
-#ifdef NV_HAS_PRIVATE_RUN
     {"private-run", nv::host::engine::PrivateRunCommand,
      "serve one client on descriptor 3 (started by neurovisor run)"},
-#endif
     {"version", nullptr, "print the version"},
 };
 
