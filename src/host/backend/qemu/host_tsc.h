@@ -17,12 +17,16 @@ namespace nv::host::backend::qemu {
 class TscMeter {
  public:
   TscMeter();
-  // kHz, right to about 0.01 %. Waits until 10 ms have passed since construction.
+  // kHz, right to about 0.01 %. Waits until 3 ms have passed since construction.
   [[nodiscard]] std::uint32_t Khz() const;
 
  private:
-  std::uint64_t start_ticks_;
-  std::int64_t start_ns_;
+  struct Moment {
+    std::uint64_t ticks;
+    std::int64_t ns;
+  };
+  static Moment Now();
+  Moment start_;
 };
 
 }  // namespace nv::host::backend::qemu
