@@ -91,7 +91,9 @@ def test_kill_9_of_each_process_during_the_program(runtime, victim):
         assert status == -signal.SIGKILL
     else:
         assert status == 125
-        assert b"error" in client.stderr.read().lower()
+        # The jail's death takes QEMU along; who is asked first after that depends on the moment.
+        wanted = {"neurovisor-engine": b"engine ended", "qemu-system-x86": b"VMM ended", "neurovisor-jail": b"neurovisor: "}
+        assert wanted[victim] in client.stderr.read()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -111,8 +111,13 @@ int Main(std::span<const std::string> args) {
 }  // namespace
 }  // namespace nv::host::cli
 
-int main(int argc, char** argv) {
+// gRPC's static constructors open descriptors, which would land on a closed 0, 1 or 2: this one
+// runs before them. 101 is the first priority that is not the C library's.
+[[gnu::constructor(101)]] void FillStandardDescriptors() {
   nv::host::cli::OpenMissingStandardDescriptors();
+}
+
+int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
   return nv::host::cli::Main(args);
 }

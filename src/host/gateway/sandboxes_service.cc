@@ -174,7 +174,7 @@ class RunWorker {
     ClientOutput output(call_);
     const auto outcome = lease_->link().Run(spec, &input, output, call_.cancelled());
     if (input.error()) return base::Fail(*input.error());
-    if (!outcome) return base::Fail(outcome.error());
+    if (!outcome) return base::Fail(lease_->Explain(outcome.error()));
     message.Clear();
     FillResult(*outcome, trace, *message.mutable_result());
     if (!call_.Send(message)) return base::Fail(base::Code::kCancelled, "the client left");

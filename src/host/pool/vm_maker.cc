@@ -23,6 +23,7 @@ constexpr std::size_t kConsoleLines = 20;
 constexpr std::chrono::seconds kKillPatience{2};
 constexpr std::chrono::seconds kPreparePatience{10};  // Prepare and Lease: one answer each
 constexpr std::chrono::milliseconds kRedialPause{20};
+constexpr std::chrono::milliseconds kExitPatience{300};
 
 // Ends the waits of one boot early: when the VMM ends, or when the caller wants to stop. A caller's
 // stop kills the VMM, because a backend's Connect listens to nothing else.
@@ -132,6 +133,19 @@ Lease::Lease(std::unique_ptr<backend::Guest> guest, std::unique_ptr<guestlink::G
 Lease::~Lease() {
   if (!guest_) return;  // moved from
   static_cast<void>(guest_->Stop(backend::StopMode::kKill, Steady::now() + kKillPatience));
+}
+
+base::Error Lease::Explain(base::Error error) const {
+  if (error.code() != base::Code::kUnavailable) return error;
+  // The channel breaks some milliseconds before the jail has reaped the VMM.
+  const auto ended = base::PollUntil(guest_->exit_fd(), POLLIN, Steady::now() + kExitPatience);
+  if (!ended || !*ended) return error;
+  const auto exit = guest_->exit();
+  base::Error explained(base::Code::kUnavailable,
+                        fmt::format("the VMM ended while the program ran: {}",
+                                    exit ? exit->Describe() : "nobody knows how"));
+  const std::string tail = guest_->ConsoleTail(kConsoleLines);
+  return std::move(explained).WithDetails(tail.empty() ? "" : "last console lines:\n" + tail);
 }
 
 base::Result<Lease> VmMaker::Boot(const backend::GuestSpec& spec, const base::TraceId& trace,

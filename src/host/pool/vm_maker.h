@@ -41,6 +41,10 @@ class Lease {
   // Stops the guest at once (StopMode::kKill, bounded wait): its storage is throwaway.
   ~Lease();
 
+  // A failed call on link(), explained: when the VMM has ended, how, and its last console lines.
+  // Waits at most a moment for the VMM's end.
+  [[nodiscard]] base::Error Explain(base::Error error) const;
+
   [[nodiscard]] guestlink::GuestLink& link() { return *link_; }
   [[nodiscard]] backend::Guest& guest() { return *guest_; }
   [[nodiscard]] const guestlink::GuestFacts& facts() const { return facts_; }
