@@ -22,10 +22,15 @@ namespace nv::wire {
 inline constexpr int kKeepaliveMs = 10'000;
 inline constexpr int kGrpcWindowBytes = 256 * 1024;  // of one HTTP/2 stream
 
+// Whether silence of the peer ends the channel: 10 s + 10 s while calls are open. A guest may
+// freeze without closing anything. A process on this machine closes its socket when it ends, and a
+// client that blocks on its own output (a pager) has no thread that would see the answer to a ping.
+enum class Keepalive { kOn, kOff };
+
 // Client channel; gRPC owns and closes the descriptor. Messages at most kMaxMessageBytes each way,
-// keepalive 10 s + 10 s while calls are open, stream window 256 KiB without bandwidth probing (that
-// is what bounds memory on both ends).
-[[nodiscard]] std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd);
+// stream window 256 KiB without bandwidth probing (that is what bounds memory on both ends).
+[[nodiscard]] std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd,
+                                                           Keepalive keepalive = Keepalive::kOn);
 
 // Before BuildAndStart: the same message limit and window, and leave for the client's keepalive (by
 // default a server answers such pings with GOAWAY).

@@ -12,14 +12,16 @@ constexpr int kMaxMetadataBytes = 64 * 1024;
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd) {
+std::shared_ptr<grpc::Channel> ChannelFromFd(base::UniqueFd fd, Keepalive keepalive) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(static_cast<int>(base::kMaxMessageBytes));
   arguments.SetMaxSendMessageSize(static_cast<int>(base::kMaxMessageBytes));
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
-  // A call that only waits (a program that prints nothing) is pinged for as long as it lasts.
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  if (keepalive == Keepalive::kOn) {
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+    // A call that only waits (a program that prints nothing) is pinged for as long as it lasts.
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kGrpcWindowBytes);
   // Errors carry console lines as trailing metadata; the default of 8 KiB would drop the call.

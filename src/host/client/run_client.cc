@@ -86,7 +86,7 @@ class GrpcRunClient final : public RunClient {
  public:
   GrpcRunClient(base::UniqueFd fd, RunClientOptions options)
       : options_(options),
-        channel_(wire::ChannelFromFd(std::move(fd))),
+        channel_(wire::ChannelFromFd(std::move(fd), wire::Keepalive::kOff)),
         stub_(proto::Sandboxes::NewStub(channel_)) {}
 
   base::Result<RunReport> Run(const RunRequest& request, const RunCallbacks& callbacks) override;

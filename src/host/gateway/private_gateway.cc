@@ -11,7 +11,6 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
-#include "base/limits.h"
 #include "host/gateway/sandboxes_service.h"
 #include "wire/grpc_fd.h"
 
@@ -38,13 +37,8 @@ class OneClientGateway final : public PrivateGateway {
   base::Status Serve(base::UniqueFd client) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
-    builder.SetMaxReceiveMessageSize(static_cast<int>(base::kMaxMessageBytes));
+    wire::ConfigureServer(builder);
     builder.SetResourceQuota(grpc::ResourceQuota("private-gateway").Resize(kQuotaBytes));
-    // A fixed window: bandwidth probing would let one stream hold megabytes of stdin.
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 256 * 1024);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
     server_ = builder.BuildAndStart();
     if (!server_) return base::Fail(base::Code::kInternal, "gRPC did not start a server");
     wire::ServeFd(*server_, std::move(client));
