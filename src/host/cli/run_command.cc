@@ -175,13 +175,19 @@ base::Result<client::RunReport> RunOn(base::UniqueFd socket, const client::RunRe
                                .on_progress = [&](auto text) { output.OnProgress(text); }});
 }
 
+// What a failed write of the program's output means for our exit status.
+int OutputFailed(const base::Error& failure, const Interrupts& interrupts) {
+  if (failure.error_number() == EPIPE) return kSignalled + SIGPIPE;
+  if (failure.code() == Code::kCancelled) return kSignalled + interrupts.signal_number();
+  return ReportFailure(base::Error(failure).WithContext("pass the program's output on"));
+}
+
 int Finish(const RunOptions& options, const client::RunRequest& request,
-           base::Result<client::RunReport> report, RunOutput& output, int signal_number) {
+           base::Result<client::RunReport> report, RunOutput& output,
+           const Interrupts& interrupts) {
+  const int signal_number = interrupts.signal_number();
   const bool interrupted = signal_number != 0 && !report;
-  if (output.failure() && !interrupted) {
-    if (output.failure()->error_number() == EPIPE) return kSignalled + SIGPIPE;
-    return ReportFailure(base::Error(*output.failure()).WithContext("pass the program's output on"));
-  }
+  if (output.failure() && !interrupted) return OutputFailed(*output.failure(), interrupts);
   if (interrupted) {
     report = client::RunReport{};
     report->exit_code = kSignalled + signal_number;
@@ -190,10 +196,9 @@ int Finish(const RunOptions& options, const client::RunRequest& request,
   }
   if (!report) return ReportFailure(report.error());
 
-  if (options.json && !output.WriteJson(*report)) {
-    if (output.failure()->error_number() == EPIPE) return kSignalled + SIGPIPE;
-    return interrupted ? report->exit_code
-                       : ReportFailure(base::Error(*output.failure()).WithContext("write the JSON object"));
+  const auto after = interrupted ? RunOutput::After::kInterrupt : RunOutput::After::kRun;
+  if (options.json && !output.WriteJson(*report, after)) {
+    return OutputFailed(*output.failure(), interrupts);
   }
   if (!interrupted) {
     std::string notices = Notices(request, *report);
@@ -236,7 +241,7 @@ int RunCommand(std::span<const std::string> args) {
     const base::ExitStatus ended = server->engine->Stop(kEnginePatience);
     if (!report) report = base::Fail(Explain(std::move(report.error()), ended, *server->engine));
   }
-  return Finish(*options, request, std::move(report), **output, interrupts->signal_number());
+  return Finish(*options, request, std::move(report), **output, *interrupts);
 }
 
 }  // namespace nv::host::cli

@@ -43,7 +43,8 @@ void RunOutput::OnProgress(std::string_view text) {
 
 void RunOutput::EndProgress() { progress_.reset(); }
 
-bool RunOutput::WriteJson(const client::RunReport& report) {
+bool RunOutput::WriteJson(const client::RunReport& report, After after) {
+  if (after == After::kInterrupt) out_.IgnoreCancel();
   return Write(out_, ReportAsJson(report, json_stdout_, json_stderr_) + "\n");
 }
 

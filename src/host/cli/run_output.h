@@ -31,8 +31,10 @@ class RunOutput {
   // The run is over: the progress line goes.
   void EndProgress();
 
-  // The object and a newline on standard output. False on failure.
-  [[nodiscard]] bool WriteJson(const client::RunReport& report);
+  // The object and a newline on standard output. False on failure. When the run was interrupted
+  // already, what is known is worth writing still: only a second signal ends that.
+  enum class After { kRun, kInterrupt };
+  [[nodiscard]] bool WriteJson(const client::RunReport& report, After after);
   // Lines of ours on standard error, on a fresh line.
   void PrintNotices(std::string_view lines);
 

@@ -18,7 +18,7 @@
 namespace nv::host::cli {
 
 // Opens /dev/null on those of 0, 1, 2 that are closed, so that no socket of ours lands there.
-// Before anything else opens a descriptor.
+// Before anything else opens a descriptor, static constructors of libraries included.
 void OpenMissingStandardDescriptors();
 
 // The descriptor again with O_NONBLOCK and a description of its own (pipes, terminals), or a
@@ -37,6 +37,8 @@ class OutputFd {
   // Blocks until all is written: that is what holds back the program in the VM. kCancelled when
   // cancel_fd becomes readable; else the error has error_number() (EPIPE: the reader has gone).
   [[nodiscard]] base::Status Write(std::string_view bytes);
+  // Later writes go on although the run was interrupted.
+  void IgnoreCancel() { cancel_fd_ = -1; }
   // True when the last byte written was no newline.
   [[nodiscard]] bool inside_line() const { return inside_line_; }
 
