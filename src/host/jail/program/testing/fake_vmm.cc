@@ -101,6 +101,7 @@ constexpr std::string_view kGreeting =
     "\r\n";
 
 [[noreturn]] void Qmp(std::string_view how) {
+  ::signal(SIGPIPE, SIG_IGN);  // only a kill ends those that speak without end
   const std::string block(64 * 1024, 'x');
   if (how == "qmp-garbage") {
     Say("\x01\x02 this is not JSON {{{\r\n");
@@ -122,7 +123,6 @@ constexpr std::string_view kGreeting =
 }  // namespace
 
 int main(int argc, char** argv) {
-  ::signal(SIGPIPE, SIG_IGN);  // only a kill ends those that speak without end
   std::string_view name = argv[0];
   name.remove_prefix(std::min(name.size(), name.rfind('/') + 1));
   std::string_view how = argc > 1 && argv[1][0] != '-' ? argv[1] : name;
