@@ -127,6 +127,15 @@ def test_second_ctrl_c_ends_at_once():
     os.kill(engine, signal.SIGKILL)  # this fake would not leave by itself
 
 
+def test_ctrl_c_with_a_frozen_engine_kills_it():
+    client = nvcli.start("run", "-c", "out up\nwait")
+    assert client.stdout.readline() == b"up\n"
+    (engine,) = nvcli.children(client.pid)
+    os.kill(engine, signal.SIGSTOP)
+    client.send_signal(signal.SIGINT)
+    assert client.wait(timeout=10) == 130
+
+
 def test_killed_client_leaves_no_engine():
     client = nvcli.start("run", "-c", "out up\nwait")
     assert client.stdout.readline() == b"up\n"

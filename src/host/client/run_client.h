@@ -7,7 +7,8 @@
 //
 // TRUST: the engine is believed about the result (it is our own process or the daemon that the user
 // chose); what it relays from a guest (output, hint) is not. Whether it answers at all is not
-// believed: a frozen one ends the call by keepalive, one that answers pings alone by the deadline.
+// believed: the call has a deadline. (No keepalive: a callback that blocks on a pager would miss
+// the answers.)
 
 #pragma once
 
