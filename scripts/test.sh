@@ -97,7 +97,7 @@ suite layers run_pytest layers 0 tests/layers
 keep_going=yes step image "Making the guest image for tests" "'build/release/bin/neurovisor image build mini' shows more" \
   "$NV_BIN/neurovisor" image build mini || broken=$((broken + 1))
 
-for folder in tests/cli tests/vm; do
+for folder in tests/image tests/cli tests/vm; do
   [[ -d $folder ]] || continue
   suite "${folder#tests/}" run_pytest "${folder#tests/}" 2 "$folder"
 done

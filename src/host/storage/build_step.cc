@@ -113,6 +113,9 @@ Status RunStep(const Step& step, const std::function<void(std::string_view line)
   const base::Deadline deadline = std::chrono::steady_clock::now() + kStepLimit;
   const Result<base::ExitStatus> ended =
       base::RunCommand(std::move(options), read_line, deadline, step.cancel_fd);
+  if (!ended && ended.error().code() == Code::kCancelled) {
+    return Fail(Code::kCancelled, fmt::format("stopped in step '{}'; nothing is left", step.name));
+  }
   if (!ended) {
     Error error = ended.error();
     return Fail(std::move(error).WithContext(fmt::format("step '{}'", step.name)));
