@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -19,11 +21,12 @@ namespace nv::guest::executor {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 constexpr char kPortClass[] = "/sys/class/virtio-ports";
 constexpr char kPortName[] = "neurovisor.channel";
-constexpr milliseconds kStopPoll{100};
+// An idle guest should sleep: these are only for what the kernel does not announce.
+constexpr milliseconds kPortPoll{100};       // until the port is there
+constexpr milliseconds kSessionPoll{1'000};  // then: has the multiplexer ended?
 
 }  // namespace
 
@@ -38,7 +41,12 @@ std::string FindSerialPort(const std::string& class_directory, std::string_view 
   return {};
 }
 
+Channels::Channels(grpc::Server& server)
+    : server_(server), stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
 Channels::~Channels() {
+  const std::uint64_t one = 1;
+  if (write(stop_fd_.get(), &one, sizeof(one)) < 0) return;  // an eventfd takes one 1
   for (std::jthread& thread : threads_) thread.request_stop();
 }
 
@@ -54,7 +62,7 @@ void Channels::SerialLoop(std::stop_token stop) {
     auto port = path.empty() ? base::Fail(base::Code::kNotFound, "no port yet")
                              : base::OpenFile(path, O_RDWR | O_NONBLOCK | O_NOCTTY);
     if (!port) {
-      events.Wait(static_cast<int>(kStopPoll.count()));
+      events.Wait(static_cast<int>(kPortPoll.count()));
       continue;
     }
     auto mux = wire::Mux::Start(wire::Mux::Role::kGuest, std::move(*port),
@@ -65,11 +73,11 @@ void Channels::SerialLoop(std::stop_token stop) {
                                 });
     if (!mux) {
       std::fprintf(stderr, "guest_agent: %s: %s\n", path.c_str(), mux.error().message().c_str());
-      events.Wait(static_cast<int>(kStopPoll.count()));
+      events.Wait(static_cast<int>(kPortPoll.count()));
       continue;
     }
     while (!stop.stop_requested() && (*mux)->EndReason().empty()) {
-      events.Wait(static_cast<int>(kStopPoll.count()));
+      events.Wait(static_cast<int>(kSessionPoll.count()));
     }
     if (const std::string reason = (*mux)->EndReason(); !reason.empty()) {
       std::fprintf(stderr, "guest_agent: channel ended: %s\n", reason.c_str());
@@ -81,8 +89,7 @@ base::Status Channels::ListenOnVsock() {
   auto listener = wire::ListenVsock(base::kGuestPort);
   if (!listener) return base::Fail(std::move(listener.error()));
   const int fd = listeners_.emplace_back(std::move(*listener)).get();
-  threads_.emplace_back(
-      [this, fd](std::stop_token stop) { AcceptLoop(std::move(stop), fd, Peers::kVsockHost); });
+  threads_.emplace_back([this, fd] { AcceptLoop(fd, Peers::kVsockHost); });
   return {};
 }
 
@@ -98,17 +105,17 @@ base::Status Channels::ServeDescriptor(base::UniqueFd fd) {
     return {};
   }
   const int listener = listeners_.emplace_back(std::move(fd)).get();
-  threads_.emplace_back([this, listener](std::stop_token stop) {
-    AcceptLoop(std::move(stop), listener, Peers::kAll);
-  });
+  threads_.emplace_back([this, listener] { AcceptLoop(listener, Peers::kAll); });
   return {};
 }
 
-void Channels::AcceptLoop(std::stop_token stop, int listener, Peers peers) {
-  while (!stop.stop_requested()) {
-    // Polled so that a request to stop is seen; a paused or idle guest wakes ten times a second.
-    const auto ready = base::PollUntil(listener, POLLIN, steady_clock::now() + kStopPoll);
-    if (!ready || !*ready) continue;
+void Channels::AcceptLoop(int listener, Peers peers) const {
+  for (;;) {
+    pollfd entries[] = {{.fd = listener, .events = POLLIN, .revents = 0},
+                        {.fd = stop_fd_.get(), .events = POLLIN, .revents = 0}};
+    if (poll(entries, 2, -1) < 0 && errno != EINTR) return;
+    if (entries[1].revents != 0) return;
+    if (entries[0].revents == 0) continue;
     sockaddr_vm peer{};
     socklen_t size = sizeof(peer);
     sockaddr* address = peers == Peers::kVsockHost ? reinterpret_cast<sockaddr*>(&peer) : nullptr;

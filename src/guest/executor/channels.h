@@ -24,14 +24,14 @@ namespace nv::guest::executor {
 
 class Channels {
  public:
-  explicit Channels(grpc::Server& server) : server_(server) {}
+  explicit Channels(grpc::Server& server);
   // Ends the threads. Connections that gRPC has stay until the server's shutdown.
   ~Channels();
   Channels(const Channels&) = delete;
   Channels& operator=(const Channels&) = delete;
 
   // Looks for the named port of /sys/class/virtio-ports for as long as it takes, then serves its
-  // multiplexer, session after session.
+  // multiplexer, session after session. The destructor may wait a second for it.
   void WatchSerialPort();
   // Serves vsock connections from the host. kUnimplemented without vsock.
   [[nodiscard]] base::Status ListenOnVsock();
@@ -40,10 +40,11 @@ class Channels {
 
  private:
   enum class Peers { kAll, kVsockHost };
-  void AcceptLoop(std::stop_token stop, int listener, Peers peers);
+  void AcceptLoop(int listener, Peers peers) const;
   void SerialLoop(std::stop_token stop);
 
   grpc::Server& server_;
+  const base::UniqueFd stop_fd_;  // eventfd: readable when the accept loops shall end
   std::vector<base::UniqueFd> listeners_;
   std::vector<std::jthread> threads_;
 };

@@ -100,7 +100,7 @@ base::Result<RunReport> Engine::Run(const RunRequest& request, runner::RunContro
                                  .stdin_follows = request.stdin_follows};
   auto program = runner::RunProgram(**cell, spec, control, sink);
   if (!program) return base::Fail(std::move(program.error()));
-  return RunReport{.program = std::move(*program)};
+  return RunReport{.program = std::move(*program), .cell = std::move(*cell)};
 }
 
 base::Status Engine::StartRun(std::function<void()> work) {

@@ -45,9 +45,12 @@ struct RunRequest {
   bool stdin_follows = false;
 };
 
+// Dropping it takes the cell down (milliseconds); no program lives in it any more, so the result
+// can be sent first.
 struct RunReport {
   runner::ProgramReport program;
   std::chrono::nanoseconds compile_time{0};
+  std::unique_ptr<runner::Cell> cell;
 };
 
 class Engine {

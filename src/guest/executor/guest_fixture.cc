@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 
 #include "base/io.h"
@@ -22,6 +23,7 @@ std::unique_ptr<runner::Spawner> shared_spawner = [] {
 }  // namespace
 
 GuestFixture::GuestFixture() {
+  grpc_init();  // never undone: gRPC's own shutdown between two tests can take 10 s
   engine_ = std::make_unique<Engine>(*shared_spawner, runner::CgroupTree::None(),
                                      EngineOptions{.own_namespaces = IsRoot(),
                                                    .change_user = IsRoot(),

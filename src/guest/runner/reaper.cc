@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,6 +112,15 @@ class Reaper {
     }
     strings.insert(strings.begin() + command.argument_count, nullptr);
     strings.push_back(nullptr);
+
+    // A pipe belongs to who made it; its user may open it by name too (> /dev/stderr).
+    for (std::size_t i = 0; cell_.change_user && i < 3; ++i) {
+      struct stat status {};
+      if (fstat(fds[i].get(), &status) == 0 && S_ISFIFO(status.st_mode) &&
+          fchown(fds[i].get(), cell_.uid, cell_.gid) != 0) {
+        return SayNotStarted("chown a pipe", errno);
+      }
+    }
 
     const ExecPlan plan{.argv = strings.data(),
                         .envp = strings.data() + command.argument_count + 1,
