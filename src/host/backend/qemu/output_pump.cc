@@ -5,10 +5,17 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 
 #include "base/io.h"
 
 namespace nv::host::backend::qemu {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+constexpr std::size_t kBytesPerTick = 1 << 20;
+
+}  // namespace
 
 base::Result<std::unique_ptr<OutputPump>> OutputPump::Start(base::UniqueFd console,
                                                             base::UniqueFd stderr_pipe) {
@@ -38,9 +45,22 @@ void OutputPump::Loop() {
   std::array<pollfd, 3> polled = {pollfd{console_.get(), POLLIN, 0},
                                   pollfd{stderr_.get(), POLLIN, 0},
                                   pollfd{wake_read_.get(), POLLIN, 0}};
+  // A flood is slowed, not swallowed: past its share of a tick the pump rests, the VMM's buffer
+  // fills, and the flooding guest waits for itself. Otherwise each such guest would cost a host
+  // CPU.
+  auto tick_end = std::chrono::steady_clock::now() + kTick;
+  std::size_t bytes_in_tick = 0;
   while (polled[0].fd >= 0 || polled[1].fd >= 0) {
+    if (bytes_in_tick > kBytesPerTick) {
+      const auto rested = base::PollUntil(wake_read_.get(), POLLIN, tick_end);
+      if (!rested || *rested) return;
+    }
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return;
     if (polled[2].revents != 0) return;
+    if (const auto now = std::chrono::steady_clock::now(); now >= tick_end) {
+      tick_end = now + kTick;
+      bytes_in_tick = 0;
+    }
     for (std::size_t i = 0; i < 2; ++i) {
       if (polled[i].fd < 0 || polled[i].revents == 0) continue;
       const ssize_t got = ::read(polled[i].fd, buffer.data(), buffer.size());
@@ -49,6 +69,7 @@ void OutputPump::Loop() {
         polled[i].fd = -1;
         continue;
       }
+      bytes_in_tick += static_cast<std::size_t>(got);
       const std::lock_guard lock(mutex_);
       (i == 0 ? console_tail_ : stderr_tail_)
           .Append(std::string_view(buffer.data(), static_cast<std::size_t>(got)));

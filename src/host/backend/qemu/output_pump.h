@@ -1,5 +1,5 @@
 // OutputPump: the thread that drains a guest's console and its VMM's stderr into bounded tails, so
-// that neither ever blocks on us and a flood costs time, not memory.
+// that neither waits for a reader. A flood costs no memory, and is slowed to 10 MiB/s.
 //
 // TRUST: both streams are hostile bytes. They are kept as they are, escaped when shown.
 
