@@ -14,7 +14,9 @@ REPOSITORY = lab.HERE.parents[1]
 LAB = pathlib.Path(os.environ.get("NV_LAB_DIR", lab.DEFAULT))
 BIN = pathlib.Path(os.environ.get("NV_BIN", REPOSITORY / "build/release/bin"))
 DATA = pathlib.Path(os.environ.get("NEUROVISOR_DATA_DIR", REPOSITORY / "build/test-data"))
-PROGRAMS = ["neurovisor", "neurovisor-engine", "neurovisor-jail", "guest_agent"]
+# As installed: the client in bin, the rest in libexec.
+PROGRAMS = {"bin/neurovisor": "neurovisor", "libexec/neurovisor/neurovisor-engine": "neurovisor-engine",
+            "libexec/neurovisor/neurovisor-jail": "neurovisor-jail"}
 PATIENCE = 900  # seconds for everything: a guest in a guest, both emulated
 
 pytestmark = pytest.mark.timeout(PATIENCE + 60)
@@ -27,7 +29,7 @@ def results():
     if not lab.is_built(LAB):
         pytest.skip(f"no lab in {LAB}: tests/lab/lab.py build")
     name = (DATA / "images/names/mini").read_text().strip()
-    payload = {f"bin/{program}": BIN / program for program in PROGRAMS}
+    payload = {place: BIN / program for place, program in PROGRAMS.items()}
     payload |= {"data/images/names/mini": DATA / "images/names/mini",
                 f"data/images/objects/{name}": DATA / "images/objects" / name, "in_lab.py": lab.HERE / "in_lab.py"}
     status, output = lab.run(LAB, payload, "python3 /payload/in_lab.py", PATIENCE)
