@@ -21,6 +21,7 @@ endfunction()
 find_package(GTest QUIET)
 if(NV_TESTS AND NOT GTest_FOUND)
   message(STATUS "GTest is not installed: unit tests are left out")
+  set(NV_TESTS OFF)
 endif()
 
 # nv_program(neurovisor [STATIC] LAYER cli SOURCES main.cc DEPS ... LIBS ...)
@@ -38,7 +39,7 @@ endfunction()
 # nv_test(base_test LAYER base SOURCES a_test.cc DEPS nv_base): unit tests, no root, no KVM, no sleep. The target is
 # checked with the rights of the layer under test plus what `tests` may use.
 function(nv_test target)
-  if(NOT NV_TESTS OR NOT GTest_FOUND)
+  if(NOT NV_TESTS)
     return()
   endif()
   cmake_parse_arguments(A "" "" "SOURCES;DEPS;LIBS" ${ARGN})
