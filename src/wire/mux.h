@@ -34,7 +34,8 @@ inline constexpr std::size_t kWindowBytes =
     256 * 1024;  // unacknowledged bytes of one stream and direction
 inline constexpr std::size_t kMaxStreams = 16;
 
-// The program ignores SIGPIPE.
+// The program ignores SIGPIPE. A stream has no half-closed state: shutting one direction of its
+// socket ends both (what was written before still arrives).
 class Mux {
  public:
   enum class Role { kHost, kGuest };
