@@ -90,13 +90,16 @@ step configure "Configuring the build" "docs/dependencies.md lists what must be 
 step build "Building everything" "the lines above name the file; 'cmake --build --preset release' repeats it" \
   cmake --build --preset release
 
-suite unit run_ctest release
-suite layers run_pytest layers 0 tests/layers
-
 # Without an image there is nothing that boots: one failure, and the tests that need it skip themselves.
 keep_going=yes step image "Making the guest image for tests" "'build/release/bin/neurovisor image build mini' shows more" \
   "$NV_BIN/neurovisor" image build mini || broken=$((broken + 1))
+if [[ -f $NEUROVISOR_DATA_DIR/images/names/mini ]]; then
+  NEUROVISOR_TEST_IMAGE=$NEUROVISOR_DATA_DIR/images/objects/$(<"$NEUROVISOR_DATA_DIR/images/names/mini")
+  export NEUROVISOR_TEST_IMAGE
+fi
 
+suite unit run_ctest release
+suite layers run_pytest layers 0 tests/layers
 for folder in tests/image tests/cli tests/vm; do
   [[ -d $folder ]] || continue
   suite "${folder#tests/}" run_pytest "${folder#tests/}" 2 "$folder"
