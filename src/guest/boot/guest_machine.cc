@@ -59,6 +59,11 @@ base::Status RealMachine::SetNames(const std::string& hostname, const std::strin
       return base::Fail(base::Code::kInvalidArgument, "hostname: not a host name");
     }
     if (sethostname(hostname.data(), hostname.size()) != 0) return base::FailErrno("sethostname");
+    // Programs look their own host up; there is no name server to ask.
+    const auto hosts = base::OpenFile("/etc/hosts", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (!hosts) return base::Fail(base::Error(hosts.error()));
+    const std::string text = "127.0.0.1 localhost " + hostname + "\n::1 localhost\n";
+    if (auto ok = base::WriteAll(hosts->get(), text); !ok) return ok;
   }
   if (!machine_id.empty()) {
     if (!IsMachineId(machine_id)) {

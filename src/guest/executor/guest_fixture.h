@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,7 +52,8 @@ class GuestFixture : public ::testing::Test {
   [[nodiscard]] RunResult Run(const ::neurovisor::guest::v1::Start& start,
                               const std::string* input = nullptr);
 
-  boot::BorrowedMachine machine_{[] {}};
+  std::binary_semaphore shut_down_{0};
+  boot::BorrowedMachine machine_{[this] { shut_down_.release(); }};
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<grpc::Service> guest_service_;
   std::unique_ptr<grpc::Service> execution_service_;
