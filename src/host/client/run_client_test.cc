@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <thread>
@@ -29,6 +30,16 @@ base::FdPair Sockets() {
 }
 
 // A client connected to a fake server, and what came back.
+// The fake server lists the settings that it finds in its environment: the caller's own must not be
+// among them.
+const bool kEnvironmentIsOurs = [] {
+  for (const char* name :
+       {"NEUROVISOR_DATA_DIR", "NEUROVISOR_LIBEXEC_DIR", "NEUROVISOR_QEMU", "NEUROVISOR_ACCEL"}) {
+    ::unsetenv(name);
+  }
+  return true;
+}();
+
 class RunClientTest : public testing::Test {
  protected:
   base::Result<RunReport> Run(const std::string& script, int stdin_fd = -1) {
