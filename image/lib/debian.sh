@@ -121,7 +121,7 @@ find_debian() {
   write_apt_config "$dir"
   candidates=${NEUROVISOR_DEBIAN_MIRROR:-$(debian_uris)}
   [ -n "$candidates" ] || die "this machine's apt sources name no Debian archive" \
-    "set NEUROVISOR_DEBIAN_MIRROR, for example to http://deb.debian.org/debian"
+    "set NEUROVISOR_DEBIAN_MIRROR, for example to http://MIRROR/debian"
   for uri in $candidates; do
     say "Debian archive: $uri"
     {

@@ -23,7 +23,12 @@ base::Result<std::unique_ptr<OutputPump>> OutputPump::Start(base::UniqueFd conso
   if (!wake) return base::Fail(std::move(wake.error()));
   std::unique_ptr<OutputPump> pump(new OutputPump(std::move(console), std::move(stderr_pipe),
                                                   std::move(wake->first), std::move(wake->second)));
-  pump->thread_ = std::jthread([raw = pump.get()] { raw->Loop(); });
+  pump->thread_ = std::jthread([raw = pump.get()] {
+    raw->Loop();
+    const std::lock_guard lock(raw->mutex_);
+    raw->ended_ = true;
+    raw->changed_.notify_all();
+  });
   return pump;
 }
 
@@ -75,6 +80,11 @@ void OutputPump::Loop() {
           .Append(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
     }
   }
+}
+
+void OutputPump::AwaitEnd(base::Deadline deadline) const {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, deadline, [this] { return ended_; });
 }
 
 std::string OutputPump::Tail(std::size_t lines) const {

@@ -5,11 +5,13 @@
 
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 
+#include "base/io.h"
 #include "base/result.h"
 #include "base/tail_buffer.h"
 #include "base/unique_fd.h"
@@ -28,6 +30,9 @@ class OutputPump {
   // The console's last lines, then the VMM's own last stderr lines, each marked; escaped for a
   // terminal.
   [[nodiscard]] std::string Tail(std::size_t lines) const;
+  // Waits until both streams have ended and all their bytes are in the tails, or until the
+  // deadline. For a VMM that is gone: its last words may still be in the pipe.
+  void AwaitEnd(base::Deadline deadline) const;
 
  private:
   OutputPump(base::UniqueFd console, base::UniqueFd stderr_pipe, base::UniqueFd wake_read,
@@ -39,6 +44,8 @@ class OutputPump {
   base::UniqueFd wake_read_;
   base::UniqueFd wake_write_;
   mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  bool ended_ = false;                         // mutex_; the loop is over
   base::TailBuffer console_tail_{kTailBytes};  // mutex_
   base::TailBuffer stderr_tail_{kTailBytes};   // mutex_
   std::jthread thread_;

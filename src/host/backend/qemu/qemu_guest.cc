@@ -17,6 +17,7 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kDestructorWait{2};
 constexpr std::chrono::seconds kClaimWait{2};
+constexpr std::chrono::milliseconds kLastWordsWait{300};
 constexpr std::chrono::milliseconds kQuitWait{300};
 constexpr std::chrono::milliseconds kReportWait{1000};
 constexpr std::chrono::milliseconds kNoWait{0};
@@ -156,6 +157,7 @@ std::optional<GuestExit> QemuGuest::exit() const {
 }
 
 std::string QemuGuest::ConsoleTail(std::size_t lines) const {
+  if (output_ != nullptr && exit()) output_->AwaitEnd(steady_clock::now() + kLastWordsWait);
   std::string tail =
       output_ != nullptr ? output_->Tail(lines) : std::string("the guest was not started");
   if (mux_ != nullptr) {
