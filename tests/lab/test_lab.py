@@ -56,7 +56,7 @@ def test_kvm_is_chosen_without_being_asked_for(results):
     assert "kvm" in results["auto"]["err"]
 
 
-def test_status_and_stdin_pass_over_vsock(results):
+def test_status_and_stdin_pass_through_a_guest_under_kvm(results):
     assert (results["bash"]["status"], results["bash"]["out"]) == (5, "piped in\n"), results["bash"]
 
 

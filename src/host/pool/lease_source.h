@@ -23,7 +23,7 @@ struct LeaseRequest {
   std::string image;     // empty: the default
   std::uint32_t vcpus = 1;
   std::uint64_t memory_bytes = 256ull << 20;
-  bool cold = false;  // boot, no template
+  bool cold = false;  // boot, no template; under TCG the tuned kernel goes without its APIC timer
 };
 
 // What is being waited for, for a person: "boot a microVM (qemu, tcg)". Called on Acquire's thread.
